@@ -2,7 +2,7 @@
 
 aiohttp looks up names, connects, keeps connections and reads answers. The request is written here, in one piece and
 once. A client session of aiohttp's takes twice the time, and where a kept connection breaks it sends a PUT again by
-itself: a repeat that no attempt would show (docs/decisions/0053).
+itself: a repeat that no attempt would show (docs/decisions/0054).
 """
 
 import asyncio
