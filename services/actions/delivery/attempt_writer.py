@@ -284,12 +284,10 @@ class AttemptWriter:
         written.woken += waiting.wake_behind(conn, unsent, now)
 
     def end_unreadable(self, conn: Connection, found: Unreadable, now: int) -> BatchResult:
-        """End the actions that cannot be read. Raises `found` if none of them is to be sent."""
+        """End the actions that cannot be read, as far as they are to be sent."""
         over = unreadable.end(
             conn, found.columns, now, partitions=self._partitions, log_clock=self._log_clock
         )
-        if not over:
-            raise found
         for one in over:
             log_.error("an action cannot be read", action=one.id, status=one.status, columns=one.columns)
         woken = waiting.wake_behind(conn, [one.id for one in over], now)

@@ -3,8 +3,8 @@
 Everything is read together, which is quick. Only where that fails is it known which rows are to blame.
 """
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -25,14 +25,17 @@ def written(
 ) -> Answer:
     """Run `work` in a transaction. If it raises `Unreadable`, end those actions and run it again.
 
-    `tell` is called after each commit that ended some. Raises `DatabaseUnavailable`, and `Unreadable` if what cannot be
-    read has ended already.
+    `tell` is called after each such commit. Raises `DatabaseUnavailable`, and `Unreadable` if that did not help.
     """
+    before: Mapping[Any, Collection[str]] = {}
     while True:
         try:
             with db.write() as conn:
                 return work(conn)
         except Unreadable as found:
+            if found.columns == before:
+                raise
+            before = found.columns
             with db.write() as conn:
                 ended = recorder.end_unreadable(conn, found, clock.now())
             tell(ended)

@@ -50,7 +50,6 @@ class Tried(Protocol):
 class _Ending(ActionFacts, array_like=True, kw_only=True):
     """An action whose attempt has ended, and the place of its play in the log."""
 
-    status: str
     attempts: int
     due_at: int
     begun_at: int | None
@@ -202,8 +201,8 @@ def give_back(conn: Connection, ids: Sequence[str], owner: str, now: int, *, log
 
 _ending = Sql(
     """
-    SELECT {facts}, a.status, a.attempts, a.due_at, a.begun_at, a.lease_owner, {play_status}, p.depth, p.place
-    FROM {joined} WHERE a.id {ids} {lock}
+    SELECT {facts}, a.attempts, a.due_at, a.begun_at, a.lease_owner, {play_status}, p.depth, p.place
+    FROM {joined} WHERE a.id {ids} AND a.status IN ({sendable}) {lock}
 """,
     **WORDS,
 )
@@ -252,8 +251,7 @@ def finish_attempts(
 
 def _still(row: _Ending, end: Finished, owner: str) -> bool:
     """Whether this is the end of the action's last attempt, and this owner still has the action leased."""
-    mine: bool = row.status in SENDABLE and row.lease_owner == owner
-    return mine and (end.n is None or end.n == row.attempts)
+    return row.lease_owner == owner and (end.n is None or end.n == row.attempts)
 
 
 def _event(row: _Ending, decision: Decision, moment: int) -> list[OwnEvent]:

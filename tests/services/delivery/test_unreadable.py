@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select, text
+from sqlalchemy import select, text
 
 from services.actions.channels.base import Target
 from services.actions.delivery.attempt_writer import AttemptWriter, Batch, BatchResult
 from services.actions.delivery.readable import written
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage.due import Wanted
+from services.actions.storage.due import Looks, Wanted, due_ids
 from services.actions.storage.library import ENDPOINTS
 from services.actions.storage.sql import Unreadable
-from services.actions.tables import accounts, actions, attempts, begins, digest_items
+from services.actions.tables import actions, attempts
 from tests.services.delivery.kit import HASHER, Fake, House
 from tests.services.delivery.test_journal import Dead, die
-from tests.services.delivery.test_policy import Post
 from tests.services.delivery.test_sending import either
 from tests.unit.channels.helpers import SECRET
 
@@ -77,7 +75,6 @@ def fails_alone(house: House, column: str) -> None:
         "template_error"
     ]
     assert sum(one["type"] == "touchline.webhook.delivered" for one in told) == 6
-    assert house.told.is_set()
 
 
 @pytest.mark.parametrize("value", CONTENTS)
@@ -129,6 +126,14 @@ def test_a_play_that_is_not_there(either: House) -> None:
     fails_alone(either, "play")
 
 
+def test_its_event_is_relayed_at_once(house: House) -> None:
+    house.put("act_bad", **HOOK)
+    spoil(house, "rendered", "'[]'")
+    house.loop(webhook=Fake())
+    house.until(house.told.is_set)
+    assert len(house.events()) == 1
+
+
 @pytest.mark.parametrize("column", ["account", "step"])
 def test_where_nobody_can_be_told_it_ends_all_the_same(house: House, column: str) -> None:
     house.put("act_bad", *GOOD, **HOOK)
@@ -149,6 +154,28 @@ def test_an_id_that_nobody_could_name(house: House, value: str) -> None:
     until_over(house)
     assert states(house) == dict.fromkeys(GOOD, ("done", None)) | {f"act_unreadable_{seq}": FAILED}
     assert details(house, f"act_unreadable_{seq}") == [(1, "permanent", f"{SEEN}id")]
+
+
+def test_what_has_ended_stops_nobody_whenever_it_would_be_due(house: House) -> None:
+    house.put("act_bad", status="done")
+    spoil(house, "next_attempt_at", "'soon'")
+    loop = house.loop(email=Fake())
+    for action in GOOD[:2]:
+        house.put(action)
+        loop.wake()
+        house.until(lambda action=action: states(house)[action] == ("done", None))
+    assert states(house)["act_bad"] == ("done", None)
+
+
+def test_the_connection_is_as_it_was(house: House) -> None:
+    """Or all later texts are read slowly, and bytes among them pass for text."""
+    house.put("act_bad", **HOOK)
+    spoil(house, "recipient", "CAST(X'ff' AS TEXT)")
+    with house.db.write() as conn:
+        with pytest.raises(Unreadable):
+            due_ids(conn, house.clock.now(), Wanted(10), Looks())
+        driver: Any = conn.connection.driver_connection
+        assert driver.text_factory is str
 
 
 def test_several_at_once_in_different_ways(house: House) -> None:
@@ -241,6 +268,9 @@ def test_one_that_can_no_longer_be_read_when_it_has_been_sent(house: House) -> N
     until_over(house)
     assert states(house) == dict.fromkeys(GOOD, ("done", None)) | {"act_bad": ("uncertain", "interrupted")}
     assert sorted(channel.sent) == sorted(["act_bad", *GOOD])
+    journal = house.loops[0]._journal
+    assert journal is not None
+    house.until(lambda: journal._begun == {})
 
 
 def test_one_that_a_dead_process_had_costs_no_other_its_end(house: House) -> None:
@@ -257,98 +287,33 @@ def test_one_that_a_dead_process_had_costs_no_other_its_end(house: House) -> Non
     assert states(house)["act_passed"] == ("uncertain", "maybe_delivered")
 
 
-def test_an_end_of_what_has_ended_is_no_reason_to_try_for_ever(house: House) -> None:
-    """Nothing can be done about it here: whoever asked is told."""
+def tried(house: House, *, raises: int) -> tuple[int, list[BatchResult]]:
+    """Write something that comes upon an action so often that cannot be read and has ended; returns how often that was,
+    and what was told."""
     house.put("act_bad", status="done")
-    told: list[BatchResult] = []
+    calls, told = 0, list[BatchResult]()
     recorder = AttemptWriter("me", HASHER, 2, log_clock=False)
 
-    def work(_: Any) -> None:
-        raise Unreadable({"act_bad": ["due_at"]})
+    def work(_: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls <= raises:
+            raise Unreadable({"act_bad": ["due_at"]})
+        return calls
 
+    return written(house.db, house.clock, recorder, told.append, work), told
+
+
+def test_one_that_another_process_has_ended_meanwhile_is_no_hindrance(house: House) -> None:
+    calls, told = tried(house, raises=1)
+    assert (calls, [one.tally for one in told]) == (2, [[]])
+    assert states(house) == {"act_bad": ("done", None)}
+
+
+def test_where_nothing_can_be_done_it_is_not_tried_for_ever(house: House) -> None:
     with pytest.raises(Unreadable):
-        written(house.db, house.clock, recorder, told.append, work)
-    assert (states(house), told) == ({"act_bad": ("done", None)}, [])
-
-
-# -- what the sending policy reads
-
-
-@pytest.fixture
-def post(tmp_path: Path) -> Any:
-    made = Post(tmp_path)
-    made.policy({"caps": [{"at_most": 100, "within": "7d"}]})
-    yield made
-    made.close()
-
-
-@pytest.mark.parametrize("column", ["priority", "late_at", "waited", "ready_at"])
-def test_a_mail_that_waits_and_cannot_be_judged(post: Post, column: str) -> None:
-    for action in ("act_bad", *GOOD):
-        post.mail(action, to=f"{action}@acme.test")
-    spoil(post, column, "'soon'")
-    post.loop(email=Fake())
-    until_over(post)
-    assert states(post) == dict.fromkeys(GOOD, ("done", None)) | {"act_bad": FAILED}
-    assert details(post, "act_bad") == [(1, "permanent", SEEN + column)]
-
-
-def test_a_mail_behind_one_that_cannot_be_read_is_next(post: Post) -> None:
-    post.mail("act_bad", due_at=post.clock.now() - 1)
-    post.mail("act_behind", reason="behind", next_attempt_at=post.clock.now() + 10**9)
-    spoil(post, "rendered", "'{'")
-    post.loop(email=Fake())
-    until_over(post)
-    assert states(post) == {"act_bad": FAILED, "act_behind": ("done", None)}
-
-
-def test_an_earlier_mail_of_the_same_play_that_cannot_be_read_counts_as_none(post: Post) -> None:
-    post.mail("act_bad", play="ply_1", status="done", waits=False, next_attempt_at=None)
-    spoil(post, "begun_at", "'long ago'")
-    post.mail("act_next", play="ply_1", waited=1)
-    post.loop(email=Fake())
-    until_over(post)
-    assert states(post)["act_next"] == ("done", None)
-
-
-def test_an_account_that_cannot_be_read(post: Post) -> None:
-    for action in ("act_bad", *GOOD):
-        post.mail(action, to=f"{action}@acme.test", account="odd" if action == "act_bad" else "acme")
-    with post.db.write() as conn:
-        conn.execute(insert(accounts).values(account="odd", partition=0, profile=b'{"id": 5, "timezone": 5}'))
-    post.loop(email=Fake())
-    until_over(post)
-    assert states(post) == dict.fromkeys(GOOD, ("done", None)) | {"act_bad": FAILED}
-    assert details(post, "act_bad") == [(1, "permanent", f"{SEEN}profile")]
-
-
-def test_a_beginning_that_cannot_be_read_counts_for_no_cap(post: Post) -> None:
-    post.policy({"caps": [{"at_most": 1, "within": "7d"}]})
-    post.mail("act_begun")
-    post.loop(email=Fake())
-    until_over(post)
-    table = begins.name if post.db.dialect == "sqlite" else f"actions.{begins.name}"
-    with post.db.write() as conn:
-        conn.execute(text(f"UPDATE {table} SET at = 'yesterday'"))  # for SQLite greater than any number
-    post.mail("act_next")
-    post.loops[0].wake()
-    until_over(post)
-    assert states(post)["act_next"] == ("done", None)
-
-
-def test_an_item_of_a_digest_that_cannot_be_read_costs_its_mail_alone(post: Post) -> None:
-    for action in ("act_bad", *GOOD):
-        post.mail(action, to=f"{action}@acme.test", digest_key="weekly")
-    item = {
-        "id": "i", "digest": "d", "home": 0, "partition": 0, "play": "ply_act_bad", "account": "acme", "since": 0,
-        "due": 0, "action": "act_bad", "item": {"id": 5}, "scope": {},
-    }  # fmt: skip
-    with post.db.write() as conn:
-        conn.execute(insert(digest_items), [item])
-    post.loop(email=Fake())
-    until_over(post)
-    assert states(post) == dict.fromkeys(GOOD, ("done", None)) | {"act_bad": FAILED}
-    assert details(post, "act_bad") == [(1, "permanent", f"{SEEN}item")]
+        tried(house, raises=2)
+    assert states(house) == {"act_bad": ("done", None)}
 
 
 # -- endpoints
