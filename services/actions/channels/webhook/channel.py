@@ -141,8 +141,8 @@ class WebhookDelivery:
             token = None if client is None else await self._tokens.get(client)
             answer = await self._sent(target, status, token)
             if client is not None and token is not None and answer.status == UNAUTHORIZED:
+                status.forget()  # first: whatever ends this attempt from here on, it was not refused for good
                 await answer.body()
-                status.forget()
                 self._tokens.refused(client, token)
                 token = await self._tokens.get(client)
                 answer = await self._sent(target, status, token)

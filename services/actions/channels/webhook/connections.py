@@ -73,15 +73,33 @@ class Answer:
         self._content, self._connection = content, connection
 
     async def body(self) -> bytes:
-        """The body, as far as it is read. If that is not all of it, aiohttp does not use the connection again."""
+        """The body, as far as it is read. If that is not all of it, the connection is not used again."""
         try:
             return await read(self._content)
         finally:
-            transport = self._connection.transport
-            if transport is not None and transport.get_write_buffer_size():
-                self._connection.close()  # it has answered before it had the whole request
+            protocol, transport = self._connection.protocol, self._connection.transport
+            if (
+                not isinstance(protocol, Handler)
+                or transport is None
+                or protocol.should_close
+                or transport.get_write_buffer_size()  # it has answered before it had the whole request
+            ):
+                _break(self._connection)
             else:
+                protocol.rest()
                 self._connection.release()
+
+
+def _break(connection: aiohttp.connector.Connection) -> None:
+    """Close a connection at once.
+
+    `close` alone waits until the other side has read what is unsent, which may be never; a loop of uvloop's with such a
+    connection does not even end.
+    """
+    transport = connection.transport
+    if transport is not None:
+        transport.abort()
+    connection.close()
 
 
 class _Address:
@@ -106,8 +124,9 @@ class Connections:
 
     def __init__(self, guard: AddressGuard) -> None:
         loop = asyncio.get_running_loop()
+        self._resolver = Resolver(guard)
         self._connector = aiohttp.TCPConnector(
-            resolver=Resolver(guard), socket_factory=guard.socket, limit=0, keepalive_timeout=KEEP_S
+            resolver=self._resolver, socket_factory=guard.socket, limit=0, keepalive_timeout=KEEP_S
         )
         self._connector._factory = partial(Handler, loop=loop)  # type: ignore[assignment]  # noqa: SLF001
         self._address = lru_cache(KNOWN)(partial(_Address, loop=loop))
@@ -126,19 +145,22 @@ class Connections:
             protocol.expect(status)
             transport.write(_written(request, address))
             message, content = await protocol.read()
-            while message.code < 200 and message.code != SWITCHING_PROTOCOLS:
+            while 100 <= message.code < 200 and message.code != SWITCHING_PROTOCOLS:
                 message, content = await protocol.read()
-        except HttpProcessingError as error:
-            connection.close()
-            raise aiohttp.ClientPayloadError(f"the answer is not HTTP: {error.message}") from error
-        except BaseException:
-            connection.close()
+        except BaseException as error:
+            _break(connection)
+            if isinstance(error, HttpProcessingError):  # its words quote the answer, which may hold secrets
+                raise aiohttp.ClientPayloadError("the answer is not HTTP") from error
+            if isinstance(error, aiohttp.ServerDisconnectedError):  # likewise
+                raise aiohttp.ServerDisconnectedError from error
             raise
+        protocol.answered()
         return Answer(message.code, message.headers, content, connection)
 
     async def close(self) -> None:
         """Close them."""
         await self._connector.close()
+        await self._resolver.close()  # aiohttp closes none but its own
 
 
 def _written(request: Request, address: _Address) -> bytes:

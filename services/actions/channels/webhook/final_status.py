@@ -38,20 +38,42 @@ class FinalStatus:
 
 
 class Handler(ResponseHandler):
-    """aiohttp's connection, which reports each response as it arrives."""
+    """aiohttp's connection, which reports each response as it arrives.
+
+    Between two requests it takes nothing: aiohttp would keep what comes then as the answer to the next one.
+    """
 
     _answer: FinalStatus | None = None
+    _idle = True
 
     def expect(self, answer: FinalStatus) -> None:
         """A request is about to leave, and this object gets the status of its response."""
-        self._answer = answer
+        self._answer, self._idle = answer, False
         self.set_response_params(read_until_eof=True, auto_decompress=False)
+
+    def answered(self) -> None:
+        """The head of the response has been read: what follows tells nobody a status."""
+        self._answer = None
+
+    def rest(self) -> None:
+        """The response has been read to its end, and nothing is asked."""
+        self._idle = True
 
     def data_received(self, data: bytes) -> None:
         """Called with bytes of the response."""
+        if self._idle and self.transport is not None:
+            self.transport.abort()
+            return
         if self._answer is not None:
             self._answer.hear(data)
         super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Called when the connection is gone. A body that was malformed ends here: aiohttp lets its reader wait."""
+        body = self._payload
+        super().connection_lost(exc)
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.feed_eof()
 
 
 def final_status(head: bytes) -> int | None:
