@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+import uvloop
 from prometheus_client import REGISTRY
 
 from services.actions.channels.email import server_health
@@ -94,6 +95,41 @@ async def test_before_the_dot_the_mail_is_tried_again(phase: str, caplog: pytest
     assert caplog.text.count("the mail server does not answer") == 1
     assert caplog.text.count("the mail server answers again") == 1
     assert "acme.test" not in caplog.text
+
+
+async def given_up(how: Exception | None, *, answers: bool) -> None:
+    """A wait that is given up, and ends like this."""
+    over = asyncio.Event()
+    with server_health.ServerHealth(lambda: 0).listening("RCPT", 0.01, over.set, answers=answers):
+        async with asyncio.timeout(10):
+            await over.wait()
+        if how is not None:
+            raise how
+
+
+async def test_a_wait_that_is_given_up_is_a_timeout_unless_there_is_an_answer() -> None:
+    await given_up(None, answers=True)  # it came at the last moment
+    with pytest.raises(TimeoutError, match=r"no answer for 0\.01 s"):
+        await given_up(None, answers=False)
+    with pytest.raises(TimeoutError, match=r"no answer for 0\.01 s"):
+        await given_up(ConnectionError("closed"), answers=True)
+
+
+@pytest.mark.parametrize("phase", [*BEFORE_THE_DOT, "body", "dot"])
+def test_every_wait_ends_on_the_loop_that_we_deliver_with(phase: str) -> None:
+    async def outcome() -> Outcome:
+        script = Silent(phase)
+        async with Server(script) as server:
+            transport = SmtpTransport(server_of(server.port))
+            try:
+                return await sent(transport, text="x" * 60_000_000 if phase == "body" else "x")
+            finally:
+                script.heal()
+                await transport.close()
+
+    ended = uvloop.run(outcome())
+    assert ended.kind == ("uncertain" if phase == "dot" else "temporary")
+    assert phase == "dot" or ended.reason == "timeout"
 
 
 async def test_after_the_dot_the_mail_is_in_doubt_and_stays_so() -> None:

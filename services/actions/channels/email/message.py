@@ -10,9 +10,10 @@ import asyncio
 import binascii
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ SUBJECT_CHARS = 900
 _WORD_BYTES = 45  # bytes of UTF-8 in one encoded word, which may have 75 characters
 SENDER_ID = "touchline"  # 5 to 15 characters, the same in all mails
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
-_ASCII = re.compile(r"[ -~]+")
+_ASCII = re.compile(r"[ -~]+(?:\r\n [ -~]+)*")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # a name of these characters needs no quotes
 
 
@@ -46,8 +47,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
     def message(self, begun_at: int) -> bytes:
         """The message of a mail whose first attempt began at this moment, in microseconds."""
-        date = format_datetime(datetime.fromtimestamp(begun_at // 1_000_000, UTC))
-        return self.above + _header("Date", date, utf8=False) + self.below
+        return self.above + _date(begun_at // 1_000_000) + self.below
 
 
 def build(action: str, content: dict[str, Any], return_path: str, mailing: Sequence[str] = ()) -> Envelope:
@@ -72,10 +72,13 @@ def build(action: str, content: dict[str, Any], return_path: str, mailing: Seque
         ("Content-Type", f'multipart/alternative; boundary="=_{action}"'),
     ]
     utf8 = not (return_path + sender + recipient).isascii()
-    head, rest = (
-        b"".join(_header(name, value, utf8=utf8) for name, value in part) for part in (above, below)
-    )
+    head, rest = _headers(above, utf8=utf8), _headers(below, utf8=utf8)
     return Envelope(return_path, recipient, head, rest + _parts(action, content), utf8)
+
+
+@lru_cache  # mails that begin together have the same
+def _date(second: int) -> bytes:
+    return _headers([("Date", format_datetime(datetime.fromtimestamp(second, UTC)))], utf8=False)
 
 
 def _address_of(person: object, whose: str) -> str:
@@ -128,6 +131,7 @@ def _kind(content: dict[str, Any], domain: str, mailing: Sequence[str]) -> Itera
         yield "Feedback-ID", ":".join([*map(_label, mailing), SENDER_ID])
 
 
+@lru_cache(1_024)
 def _label(text: str) -> str:
     return _UNFIT.sub("-", text).strip("-")[:NAME_CHARS] or "mail"
 
@@ -143,12 +147,14 @@ def _returned(action: str) -> Iterator[tuple[str, str]]:
     yield "X-SES-MESSAGE-TAGS", f"{METADATA}={action}"
 
 
-def _header(name: str, value: str, *, utf8: bool) -> bytes:
-    """A header line. Only `_encoded` may fold it; everything else must be printable."""
-    for piece in value.split("\r\n "):
-        if not (_ASCII.fullmatch(piece) or (utf8 and piece.isprintable())):
+def _headers(headers: Iterable[tuple[str, str]], *, utf8: bool) -> bytes:
+    """Header lines. Only `_encoded` may fold one; everything else must be printable."""
+    lines = []
+    for name, value in headers:
+        if not (_ASCII.fullmatch(value) or (utf8 and all(map(str.isprintable, value.split("\r\n "))))):
             raise BadAddress(f"{name} has characters that no header has")
-    return f"{name}: {value}\r\n".encode()
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode()
 
 
 def _mailbox(person: dict[str, Any], address: str) -> str:
@@ -165,7 +171,9 @@ def _mailbox(person: dict[str, Any], address: str) -> str:
 
 def _line(text: object, limit: int) -> str:
     """The text as one line of printable characters; an unpaired surrogate, which no encoding has, becomes `?`."""
-    bare = "".join(mark if mark.isprintable() else " " for mark in str(text or ""))
+    bare = str(text or "")
+    if not bare.isprintable():
+        bare = "".join(mark if mark.isprintable() else " " for mark in bare)
     return " ".join(bare.encode("utf-8", "replace").decode().split())[:limit]
 
 

@@ -10,10 +10,11 @@ hangs up on them.
 """
 
 import asyncio
+import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
 from backbone.telemetry import get_logger
 from schemas.event import rfc3339
@@ -42,14 +43,47 @@ class _Silence:
     trouble: ChannelTrouble | None = None
 
 
-@dataclass(slots=True)
-class _Wait:
-    """A wait for an answer. `since`: when it began, by the clock of the loop."""
+class Wait:
+    """A wait for an answer, to be used once: `with health.listening(…): …`. A generator would take longer than it."""
 
-    phase: str
-    since: float
-    silence: _Silence
-    timer: asyncio.TimerHandle | None = None
+    __slots__ = ("_give_up", "_health", "_late", "answers", "ends_at", "phase", "seconds", "silence", "since")
+
+    def __init__(
+        self,
+        health: "ServerHealth",
+        phase: str,
+        silence: _Silence,
+        seconds: float,
+        give_up: Callable[[], None],
+        answers: bool,
+    ) -> None:
+        self.phase, self.silence, self.seconds, self.answers = phase, silence, seconds, answers
+        self._health, self._give_up, self._late = health, give_up, False
+
+    @property
+    def silent_at(self) -> float:
+        """When the server is silent: whoever was heard last may have been the last one to be heard."""
+        return max(self.since, self.silence.heard_at) + SILENT_S
+
+    def end(self) -> None:
+        """End it: its time is over."""
+        self._late, self.ends_at = True, math.inf
+        self._give_up()
+
+    def __enter__(self) -> None:
+        self.since = asyncio.get_running_loop().time()
+        self.ends_at = self.since + self.seconds
+        self._health.begins(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        over = (error is None and not self.answers) or isinstance(error, Exception)
+        if self._late and over:  # else an answer came at the last moment, or the whole mail is given up
+            late = TimeoutError(f"no answer for {self.seconds:g} s")
+            self._health.ends(self, late)
+            raise late from error
+        self._health.ends(self, error)
 
 
 class ServerHealth:
@@ -61,52 +95,71 @@ class ServerHealth:
         self._now, self._on_health = now, on_health
         self._refusal: ChannelTrouble | None = None
         self._to_commands, self._to_mails = _Silence(), _Silence()
+        self._waits: set[Wait] = set()
+        self._alarm: asyncio.TimerHandle | None = None  # one for all waits: most are over long before
 
     @property
     def trouble(self) -> ChannelTrouble | None:
         """The trouble that keeps the server from taking any mail, or makes it slow."""
         return self._refusal or self._to_mails.trouble or self._to_commands.trouble
 
-    @contextmanager
-    def listening(self, phase: str, *, answers: bool = True) -> Iterator[None]:
+    def listening(
+        self,
+        phase: str,
+        seconds: float = math.inf,
+        give_up: Callable[[], None] = lambda: None,
+        *,
+        answers: bool = True,
+    ) -> "Wait":
         """Wait for an answer of the server, inside. It is silent if there is none for `SILENT_S`, from any connection.
 
-        If the wait ends without an answer and the server is silent still, it hangs, which is as good as a refusal.
-        `answers`: whether the end of the wait is an answer; if not, the server has only taken what we sent.
+        After so many seconds `give_up` is called, which has to end the wait, and that is a `TimeoutError`. If a wait
+        ends without an answer and the server is silent still, it hangs, which is as good as a refusal. `answers`:
+        whether the end of the wait is an answer; if not, the server has only taken what we sent.
         """
-        loop = asyncio.get_running_loop()
         silence = self._to_mails if phase == AFTER_THE_DOT else self._to_commands
-        wait = _Wait(phase, loop.time(), silence)
-        self._look_later(loop, wait, SILENT_S)
-        try:
-            yield
-        except TimeoutError:
-            if silence.trouble is not None:
-                self.refused(phase, "no answer")
-            raise
-        except Exception:
-            if phase == AFTER_THE_DOT:
-                self._broke(wait, loop.time())
-            raise
-        else:
-            if answers:
-                self._heard(loop.time(), phase)
-        finally:
-            if wait.timer is not None:
-                wait.timer.cancel()
+        return Wait(self, phase, silence, seconds, give_up, answers)
 
-    def _look_later(self, loop: asyncio.AbstractEventLoop, wait: "_Wait", seconds: float) -> None:
-        wait.timer = loop.call_later(seconds, self._look, loop, wait)
+    def begins(self, wait: "Wait") -> None:
+        """A wait begins."""
+        self._waits.add(wait)
+        self._look_at(wait.since + min(SILENT_S, wait.seconds))
 
-    def _look(self, loop: asyncio.AbstractEventLoop, wait: "_Wait") -> None:
-        """See whether the server is silent: whoever was heard last may have been the last one to be heard."""
-        left = max(wait.since, wait.silence.heard_at) + SILENT_S - loop.time()
-        if left > 0:
-            self._look_later(loop, wait, left)
-        elif wait.silence.trouble is None:
-            self._silent(wait, SILENT_S, f"no answer for {SILENT_S:g} s")
+    def ends(self, wait: "Wait", error: BaseException | None) -> None:
+        """A wait has ended, with an answer or an error."""
+        self._waits.discard(wait)
+        now = asyncio.get_running_loop().time()
+        if error is None:
+            if wait.answers:
+                self._heard(now, wait.phase)
+        elif isinstance(error, TimeoutError):
+            if wait.silence.trouble is not None:
+                self.refused(wait.phase, "no answer")
+        elif isinstance(error, Exception) and wait.phase == AFTER_THE_DOT:
+            self._broke(wait, now)
 
-    def _broke(self, wait: "_Wait", at: float) -> None:
+    def _look_at(self, moment: float) -> None:
+        if self._alarm is not None:
+            if self._alarm.when() <= moment:
+                return
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(moment, self._look)
+
+    def _look(self) -> None:
+        """See whether the server is silent, and whose time is over."""
+        self._alarm = None
+        now = asyncio.get_running_loop().time()
+        again = math.inf
+        for wait in list(self._waits):
+            if wait.silent_at <= now and wait.silence.trouble is None:
+                self._silent(wait, SILENT_S, f"no answer for {SILENT_S:g} s")
+            if wait.ends_at <= now:
+                wait.end()
+            again = min(again, wait.ends_at, math.inf if wait.silence.trouble else wait.silent_at)
+        if again < math.inf:
+            self._look_at(again)
+
+    def _broke(self, wait: "Wait", at: float) -> None:
         """See whether the server hangs up on all mails. What broke at one moment may have met a restart."""
         silence = wait.silence
         if silence.trouble is not None:
@@ -116,7 +169,7 @@ class ServerHealth:
         elif at - silence.broken_at >= SILENT_S:
             self._silent(wait, at - silence.broken_at, HANGS_UP)
 
-    def _silent(self, wait: "_Wait", seconds: float, how: str) -> None:
+    def _silent(self, wait: "Wait", seconds: float, how: str) -> None:
         began = self._now() - round(seconds * 1_000_000)
         wait.silence.trouble = ChannelTrouble(since=began, detail=f"{wait.phase}: {how}")
         MAIL_SERVER_SILENT.set(1)
@@ -124,12 +177,13 @@ class ServerHealth:
 
     def _heard(self, at: float, phase: str) -> None:
         ended = [self._to_commands, self._to_mails] if phase == AFTER_THE_DOT else [self._to_commands]
+        news = phase == AFTER_THE_DOT  # once a mail is often enough
         for silence in ended:
             silence.heard_at, silence.broken_at = at, None
             if silence.trouble is not None:
                 log.info("the mail server answers again", since=rfc3339(silence.trouble.since))
-                silence.trouble = None
-        if self._to_commands.trouble is None and self._to_mails.trouble is None:
+                silence.trouble, news = None, True
+        if news and self._to_mails.trouble is None:
             MAIL_SERVER_SILENT.set(0)
 
     def took(self) -> None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
@@ -42,7 +43,6 @@ PER_CONNECTION = 200  # most mails over one connection
 
 _OK, _MORE, _SERVICE_OFF, _REFUSED = 250, 354, 421, 500
 _YES, _NO = 2, (4, 5)  # first digits of answers: it is done; refusals, temporary and permanent
-_DOT = re.compile(rb"(?m)^\.")
 _ENHANCED = re.compile(r"^(?:\d{3}[ -])?([245])\.(\d{1,3})\.(\d{1,3})\b")
 _UNKNOWN_MAILBOX = (550, 551, 553)
 _BROKEN = (SMTPException, OSError, asyncio.TimeoutError, EOFError)
@@ -107,6 +107,12 @@ class SmtpConnection:
         if self.smtp.protocol is None or not self.smtp.is_connected:
             raise ConnectionResetError("the connection is closed")
         return self.smtp.protocol
+
+    def abort(self) -> None:
+        """End the connection at once, and with it whatever waits for an answer."""
+        transport = cast("asyncio.WriteTransport | None", self.smtp.transport)  # uvloop's is none by its type
+        if transport is not None:
+            transport.abort()
 
 
 class SmtpTransport:
@@ -296,8 +302,8 @@ class MailTransaction:
 
     async def _say(self, *words: bytes, good: int = _OK) -> Outcome | None:
         """Send a command; None if the answer is the expected one."""
-        with self._transport.health.listening(words[0].decode()):
-            code, text = await self._line.smtp.execute_command(*words, timeout=COMMAND_S)
+        with self._transport.health.listening(words[0].decode(), COMMAND_S, self._line.abort):
+            code, text = await self._line.smtp.execute_command(*words, timeout=None)
         if code == good or code // 10 == good // 10 == 25:
             return None
         if code // 100 not in _NO:
@@ -306,12 +312,10 @@ class MailTransaction:
         return _verdict(code, text)
 
     async def _body(self, message: bytes) -> Outcome:
-        body = _DOT.sub(b"..", message)
         protocol = self._line.protocol
-        protocol.write(body)
-        with self._transport.health.listening("the body", answers=False):
-            async with asyncio.timeout(BODY_S):
-                await protocol._drain_helper()  # noqa: SLF001  all that stands between us and the socket
+        protocol.write(message.replace(b"\n.", b"\n.."))  # it begins with a header
+        with self._transport.health.listening("the body", BODY_S, self._line.abort, answers=False):
+            await protocol._drain_helper()  # noqa: SLF001  all that stands between us and the socket
         await asyncio.sleep(LOOK_S)
         permit = self._permit = self._permit or await self._transport.permit()
         protocol = self._line.protocol  # raises if the server hung up during the body
@@ -319,9 +323,9 @@ class MailTransaction:
             raise ConnectionAbortedError("the server answered what it was not asked")
         self._transport.before_effect(self._action)
         self._dotted = True
-        with permit, self._transport.health.listening(AFTER_THE_DOT):
+        with permit, self._transport.health.listening(AFTER_THE_DOT, VERDICT_S, self._line.abort):
             protocol.write(b".\r\n")
-            code, text = await protocol.read_response(timeout=VERDICT_S)
+            code, text = await protocol.read_response()
             if code // 100 not in (_YES, *_NO):
                 raise SMTPResponseException(code, text)  # as good as no answer
         if code // 100 == _YES:
