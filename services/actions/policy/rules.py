@@ -1,6 +1,6 @@
 """The sending policy, ready to judge with: its hours, its caps, and how long a mail waits for them. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -31,7 +31,7 @@ class Cap:
         """Whether it limits and counts mails of this topic and tier."""
         return tier in self.at_most and topic not in self.exempt
 
-    def free(self, tier: str, begun: Iterable[Begun], at: int) -> int:
+    def free(self, tier: str, begun: Collection[Begun], at: int) -> int:
         """The first moment from `at` on at which there is room for a mail of a tier it covers, as far as is known.
 
         `begun`: mails to its address, or of its account. What began less than `within` after `at` counts too: another
@@ -40,6 +40,8 @@ class Cap:
         most = self.at_most[tier]
         if most == 0:
             return NEVER
+        if len(begun) < most:
+            return at
         counted = sorted(one.at for one in begun if self._counts(one, at))
         return at if len(counted) < most else counted[-most] + self.within
 
@@ -75,7 +77,7 @@ class SendingPolicy:
         return NEVER if found is None else found
 
     def free(
-        self, mail: WaitingMail, to_address: Iterable[Begun], of_account: Iterable[Begun], at: int
+        self, mail: WaitingMail, to_address: Collection[Begun], of_account: Collection[Begun], at: int
     ) -> int:
         """The first moment from `at` on at which every cap may have room for a mail."""
         free = at
@@ -86,7 +88,12 @@ class SendingPolicy:
         return free
 
     def hindrance(
-        self, mail: WaitingMail, to_address: Iterable[Begun], of_account: Iterable[Begun], at: int, until: int
+        self,
+        mail: WaitingMail,
+        to_address: Collection[Begun],
+        of_account: Collection[Begun],
+        at: int,
+        until: int,
     ) -> tuple[ActionReason, int] | None:
         """Why the hours or a cap do not let a mail begin at `at`, and when to look again; None: they do."""
         opening = self.opening(mail, at, until)

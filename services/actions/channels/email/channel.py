@@ -105,8 +105,9 @@ class EmailChannel:
             envelope = build(action.id, content, self._return_path, mailing)
         except BadAddress as error:
             return Outcome(kind="permanent", reason="invalid_address", detail=str(error))
-        signed = msgspec.structs.replace(envelope, sign=self._sign)
-        return await self._transport.prepare(action.id, action.due_at, signed)
+        if self._sign is not None:
+            envelope = msgspec.structs.replace(envelope, sign=self._sign)
+        return await self._transport.prepare(action.id, action.due_at, envelope)
 
     async def close(self) -> None:
         """Close the transport."""
