@@ -14,9 +14,7 @@ QUIET_S = 5.0  # a key without an answer for this long is back at one place
 QUICK_S = 0.1  # a key whose answers take no longer is quick
 WEIGHT = 0.2  # of the newest answer in how long answers take
 PACE_S, FIRST_PACE_S = 0.1, 0.02  # time over which answers are counted; where nothing is known of late, first
-PACE_FADES = (
-    0.7  # share of an earlier pace that is left after `PACE_S`: where we were slow, the machine was not
-)
+PACE_FADES = 0.7  # share of an earlier pace that is left after `PACE_S`, for it may be us who are slow
 MOST_SLOW = 600  # slow actions of one process that may be left out of the count; each holds a connection
 
 

@@ -70,10 +70,10 @@ def _answer(action: Leased, written: BatchResult) -> Begun | Later | None:
 class AttemptGroupCommit:
     """The group commit of attempts. Belongs to one event loop.
 
-    `on_events` is called after a commit that put events into the outbox, `on_woken` after one
-    that made waiting mails due, or gave back what had begun. `on_ended` is called with the ends that have
-    been dealt with, and with the actions among them whose ends the database refused. `under_way` says how many
-    actions are between their preparation and their end.
+    `on_events` is called after a commit that put events into the outbox, `on_woken` after one that made waiting mails
+    due, or gave back what had begun. `on_ended` is called with the ends that have been dealt with, and with the actions
+    among them whose ends the database refused. `under_way` says how many actions are between their preparation and
+    their end.
     """
 
     def __init__(

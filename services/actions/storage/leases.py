@@ -155,10 +155,8 @@ def _content(text: str | None) -> dict[str, Any] | None:
     try:
         found = msgspec.json.decode(text or "null")
     except (msgspec.DecodeError, RecursionError):
-        try:
-            found = json.loads(
-                text or "null"
-            )  # NaN and half a surrogate pair are read by Python's own JSON alone
+        try:  # NaN and half a surrogate pair are read by Python's own JSON alone
+            found = json.loads(text or "null")
         except (ValueError, RecursionError):
             return None
     return {} if found is None else found if isinstance(found, dict) else None
