@@ -23,7 +23,8 @@ from bench.durable import account_of
 from bench.measure import SCALE, Result, paired, percentile
 from bench.served import Served, cpu_seconds, served
 from bench.workload import TIERS, accounts, lines, rule_documents, rule_set
-from deploy.local.process import free_port, wait_until
+from deploy.local.ports import free_port
+from deploy.local.process import wait_until
 
 COUNT = int(600_000 * SCALE)  # reading them takes some times as long as starting a process
 PARTITIONS, AT_ONCE, REPEATS, ROUNDS = 8, 20_000, 2, 2

@@ -17,7 +17,8 @@ from aiohttp import web
 from aiosmtpd.smtp import SMTP
 from fastapi import FastAPI, Request, Response
 
-from deploy.local.process import free_port, port_is_open, wait_until
+from deploy.local.ports import free_port, port_is_open
+from deploy.local.process import wait_until
 
 
 @contextmanager

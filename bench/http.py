@@ -18,7 +18,8 @@ from bench import client, floors
 from bench.measure import Result, paired, percentile
 from bench.served import Served, cpu_seconds, served
 from bench.workload import lines
-from deploy.local.process import free_port, wait_until
+from deploy.local.ports import free_port
+from deploy.local.process import wait_until
 
 SECONDS = 2.0  # a repeat of one side
 BATCH = 100

@@ -17,7 +17,8 @@ from backbone.database import Database
 from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from backbone.web.api_keys import ensure_admin_key
-from deploy.local.process import free_port, wait_until
+from deploy.local.ports import free_port
+from deploy.local.process import wait_until
 
 READY_S = 60.0
 

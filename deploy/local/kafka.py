@@ -21,7 +21,8 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from deploy.local.jars import kafka_jars
-from deploy.local.process import Child, LocalError, free_port, port_is_open, tail, wait_until
+from deploy.local.ports import free_port, port_is_open
+from deploy.local.process import Child, LocalError, tail, wait_until
 
 _PROPERTIES = """
 process.roles=broker,controller

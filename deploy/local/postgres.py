@@ -23,7 +23,8 @@ from urllib.parse import quote
 
 import psycopg
 
-from deploy.local.process import Child, LocalError, free_port, tail, wait_until
+from deploy.local.ports import free_port
+from deploy.local.process import Child, LocalError, tail, wait_until
 
 START_S = 60.0
 _SUPERUSER = "touchline"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,21 +20,6 @@ POLL_S = 0.05
 
 class LocalError(Exception):
     """A local server could not be had; the message says why, with the end of its log."""
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def port_is_open(port: int) -> bool:
-    """Whether something accepts connections on 127.0.0.1:`port`."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
 
 
 def tail(path: Path, lines: int = 15) -> str:

@@ -31,8 +31,9 @@ from backbone.settings import load_settings
 from backbone.web.api_keys import ensure_admin_key
 from deploy.local.kafka import START_S, Kafka
 from deploy.local.need import ensure
+from deploy.local.ports import free_port, port_is_open
 from deploy.local.postgres import Postgres
-from deploy.local.process import Child, LocalError, free_port, port_is_open, wait_until
+from deploy.local.process import Child, LocalError, wait_until
 from deploy.local.supervisor import Watch, interrupt_on_signals, stop_all, supervise
 
 KINDS = ("ingest", "rules", "actions")

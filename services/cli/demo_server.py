@@ -17,18 +17,22 @@ from backbone.settings import Settings
 from services.cli.client import ApiError, Client
 
 READY_S, STOP_S = 60.0, 30.0
+NEIGHBOURS = 100  # so many ports are tried
 LOCK = "log.lock"  # locked by the process that has the folder's log open, and holding its id
 
 
 def free_port(settings: Settings) -> int:
-    """The configured port or, if it is in use, any free one."""
-    for port in (settings.port, 0):
+    """The configured port or, if it is in use, the next free one."""
+    for port in range(settings.port, min(settings.port + NEIGHBOURS, 65_536)):
         with socket.socket() as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):
                 tried.bind((_host(settings), port))
                 return int(tried.getsockname()[1])
-    raise ConfigurationError(f"cannot listen on {settings.host}; TOUCHLINE_HOST chooses another address")
+    raise ConfigurationError(
+        f"cannot listen on {settings.host}, port {settings.port} or one of the next; TOUCHLINE_HOST and TOUCHLINE_PORT "
+        "choose another address"
+    )
 
 
 def _host(settings: Settings) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,18 +12,12 @@ import httpx
 
 from backbone.database import Database
 from backbone.settings import load_settings
+from deploy.local.ports import free_port
 from tests.e2e.nursery import Service
 from tests.recount import check_counts
 
 READY_S = 60.0
 SETTLED_S = 120.0
-
-
-def free_port() -> int:
-    """A port on which nothing listens right now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Server:

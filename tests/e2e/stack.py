@@ -18,7 +18,8 @@ from backbone.database import Database
 from backbone.log import Log, open_log
 from backbone.settings import Settings, load_settings
 from backbone.web.api_keys import ensure_admin_key
-from deploy.local.process import Child, free_port, tail, wait_until
+from deploy.local.ports import free_port
+from deploy.local.process import Child, tail, wait_until
 from tests.e2e.nursery import Service
 from tests.migrated import migrated
 from tests.recount import check_counts

@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.local.process import free_port, port_is_open, wait_until
+from deploy.local.ports import free_ports
+from deploy.local.process import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -74,17 +75,6 @@ class Running:
 
 def three_tickets(account: str) -> list[dict[str, Any]]:
     return [{"id": f"{account}-{n}", "type": "ticket.opened", "account": account} for n in range(3)]
-
-
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody listens on."""
-    return wait_until("ports", lambda: next(_rows(count), None), 10)
-
-
-def _rows(count: int) -> Iterator[int]:
-    first = free_port()
-    if first < 65_000 and not any(port_is_open(first + place) for place in range(count)):
-        yield first
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from backbone.errors import ConfigurationError
 from backbone.settings import load_settings
 from backbone.web.api_keys import OPEN
 from backbone.web.app import declared_scopes
+from deploy.local.ports import free_port
 from schemas.version import VERSION
 from services.app import open_runtime, running
 from services.cli import main
@@ -117,8 +118,7 @@ def test_migrate_twice() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serving_everything_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [*COMMAND, "serve", "all", "--port", str(port)],
         stdout=subprocess.PIPE,

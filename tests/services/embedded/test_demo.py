@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deploy.local.ports import free_ports
 from services.cli import demo
 from services.cli.demo_log import EXAMPLES, read_log
 
@@ -38,8 +39,9 @@ def test_it_tells_its_story_beside_another_server_and_again(
     monkeypatch.setenv("TOUCHLINE_MAIL_ONLY_TO", "nobody.test")  # not for the demo
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text("TOUCHLINE_PARTITIONS=3\n")  # nor this
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        monkeypatch.setenv("TOUCHLINE_PORT", str(taken.getsockname()[1]))
+    port = free_ports(2)
+    with socket.create_server(("127.0.0.1", port)):
+        monkeypatch.setenv("TOUCHLINE_PORT", str(port))
         assert demo.demo(detach=True) == 0
         said = capsys.readouterr().out
     first = int(re.findall(r"kill (\d+)", said)[0])

@@ -9,7 +9,7 @@ from kafka import KafkaProducer, errors
 from backbone.log.kafka.cluster import Cluster, cluster_of
 from backbone.log.records import LogUnavailable, PartitionsChanged
 from backbone.settings import load_settings
-from deploy.local.process import free_port
+from deploy.local.ports import free_port
 
 
 def test_a_topic_of_which_nothing_is_known_just_now_has_not_changed() -> None:
@@ -48,8 +48,8 @@ def test_what_does_not_connect_is_closed(monkeypatch: pytest.MonkeyPatch) -> Non
             super().__init__(*args)
             made.append(self)
 
-    monkeypatch.setattr(kafka.net.inet.socket, "socket", Remembered)
     nobody = Cluster([f"127.0.0.1:{free_port()}"], 8)
+    monkeypatch.setattr(kafka.net.inet.socket, "socket", Remembered)
     with pytest.raises(errors.KafkaError):
         KafkaProducer(**nobody.config())
     tried = [each.fileno() for each in made if each.family == socket.AF_INET]

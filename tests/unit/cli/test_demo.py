@@ -9,6 +9,7 @@ import pytest
 
 from backbone.errors import ConfigurationError
 from backbone.settings import load_settings
+from deploy.local.ports import free_ports
 from services.cli.demo import played_until
 from services.cli.demo_log import EXAMPLES, Purchase, read_log
 from services.cli.demo_server import free_port
@@ -64,7 +65,7 @@ def test_the_bar_goes_by_the_slowest_service_and_never_back() -> None:
 
 
 def test_a_port_in_use_is_left_to_whom_it_belongs() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert free_port(load_settings(port=port)) not in {0, port}
+    port = free_ports(3)
+    with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", port + 1)):
+        assert free_port(load_settings(port=port)) == port + 2
     assert free_port(load_settings(port=port)) == port

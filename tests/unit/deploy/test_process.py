@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.process import Child, LocalError, free_port, port_is_open, wait_until
+from deploy.local.process import Child, LocalError, wait_until
 
 WAITS = "import signal; print('up', flush=True); signal.pause()"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAITS}"
@@ -59,10 +59,6 @@ def test_waiting_ends_with_the_childs_log_when_it_dies(tmp_path: Path) -> None:
 def test_waiting_ends_at_the_deadline() -> None:
     with pytest.raises(LocalError, match="it starts: not within 0 s"):
         wait_until("it starts", lambda: False, 0)
-
-
-def test_a_free_port_is_not_open() -> None:
-    assert not port_is_open(free_port())
 
 
 def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
