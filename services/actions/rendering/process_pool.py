@@ -29,8 +29,7 @@ _SAID_CHARS = 500
 _COMMAND = (sys.executable, "-m", "services.actions.rendering.process")
 _ROOT = Path(__file__).resolve().parents[3]
 _RECYCLED_AFTER = 200_000  # jobs; memory that Python's allocator keeps is freed with the process
-# It gave up its memory after the job before, or somebody killed it. Any other end is the job's: its
-# processor time ran
+# It gave up its memory after the job before, or somebody killed it. Any other end is the job's: its processor time ran
 # out, or the C code it called broke down.
 _NOT_ITS_FAULT = (0, -signal.SIGKILL, -signal.SIGTERM)
 
