@@ -6,7 +6,7 @@ Each event, sent more than once, goes to its account once, and nothing stays par
 from __future__ import annotations
 
 import random
-import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -91,17 +91,17 @@ def ready_or_dead(process: Process) -> bool:
     return process.ready() or not process.child.alive
 
 
-def die_now_and_then(stack: Stack, over: threading.Event) -> None:
-    dice, deaths = random.Random(7), 0
-    while deaths < KILLS and not over.wait(dice.uniform(0.5, 1.5)):
-        victim = stack.of("ingest")[deaths % 2]
+def die_now_and_then(stack: Stack) -> None:
+    dice = random.Random(7)
+    for death in range(KILLS):
+        time.sleep(dice.uniform(0.5, 1.5))
+        victim = stack.of("ingest")[death % 2]
         victim.kill9()
-        victim.start(POINTS[deaths % len(POINTS)])
-        deaths += 1
+        victim.start(POINTS[death % len(POINTS)])
         until("it gets ready, or has died again", partial(ready_or_dead, victim), 90)
-    for victim in stack.of("ingest"):
-        if not victim.child.alive:
-            victim.start()
+    for victim in stack.of("ingest"):  # from here on they do not die at any point
+        victim.kill9()
+        victim.start()
     stack.wait_ready()
 
 
@@ -116,9 +116,8 @@ def test_every_parked_event_goes_in_once(make_stack: MakeStack) -> None:
         for rule in RULES:
             assert client.put(f"/v1/rules/{rule['name']}", json=rule).is_success
         assert client.get("/v1/unmatched", params={"limit": 1}).json()["items"]
-        over = threading.Event()
         with ThreadPoolExecutor(5) as pool:
-            dying = pool.submit(die_now_and_then, stack, over)
+            dying = pool.submit(die_now_and_then, stack)
             sent = [pool.submit(tell, client, number) for number in range(ACCOUNTS)]
             sent += [pool.submit(hook, client, body) for body in [*early[60:], *early]]
             for each in sent:

@@ -4,6 +4,7 @@ import email
 import email.policy
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -213,8 +214,14 @@ def test_such_mails_turned_off_after_they_were_planned(house: House, start: Star
     assert (mails(house), states(house)) == ([], [("skipped", "nothing_left")])
 
 
+def far_from(now: int) -> dict[str, Any]:
+    """A morning mail at a time of day that is twelve hours away, so that none is due while a test runs."""
+    then = datetime.fromtimestamp(now / 1e6, UTC) + timedelta(hours=12)
+    return {"at": f"{then:%H:%M}", "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]}
+
+
 def test_a_morning_mail_lists_what_is_due_and_comes_once(house: House, start: Start) -> None:
-    now = asked(house, made=False, morning={"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]})
+    now = asked(house, made=False, morning=far_from(house.clock.now()))
     give(house.db, "t1", now - 3 * DAY, due=now - 2 * DAY, title="Look & see")
     with house.db.write() as conn:
         rows.turn(conn, on=False, now=0)
@@ -236,7 +243,7 @@ def test_a_morning_mail_lists_what_is_due_and_comes_once(house: House, start: St
 
 
 def test_a_morning_mail_that_comes_too_late_is_skipped(house: House, start: Start) -> None:
-    now = asked(house, made=False, morning={"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]})
+    now = asked(house, made=False, morning=far_from(house.clock.now()))
     give(house.db, "t1", now - 9 * DAY, due=now - 8 * DAY)
     with house.db.write() as conn:
         rows.turn(conn, on=False, now=0)
