@@ -16,15 +16,8 @@ from typing import Any
 from backbone.errors import TouchlineError
 
 ADDRESS = re.compile(r"""[^\s<>"'(),:;\[\]{}\\/=]+@[^\s<>"'(),:;\[\]{}\\/=]+""")
-_ABOUT_A_CONNECTION = (
-    "08",
-    "28",
-    "3D",
-    "53",
-    "57",
-    "58",
-    "25006",
-)  # SQLSTATEs whose message quotes no row
+# SQLSTATEs whose message quotes no row.
+_ABOUT_A_CONNECTION = ("08", "28", "3D", "53", "57", "58", "25006")
 _ABOUT_THE_FILE = (
     "attempt to write",
     "database disk image",

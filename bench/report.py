@@ -67,9 +67,8 @@ def write(fresh: list[Result], floor: float, order: list[str], *, quick: bool) -
     earlier = [] if quick else _earlier(machine)
     kept = [one for one in earlier if one.key not in ran and (one.peer or one.at or one.path not in again)]
     places = {name: number for number, name in enumerate(order)}
-    results = sorted(
-        [*fresh, *kept], key=lambda one: places.get(one.path, len(places))
-    )  # stable within a path
+    # Within a path they stay in their order.
+    results = sorted([*fresh, *kept], key=lambda one: places.get(one.path, len(places)))
     place = RESULTS / ("quick.json" if quick else "latest.json")
     place.write_text(json.dumps(_document(results, machine, floor), indent=1) + "\n", encoding="utf-8")
     if quick:

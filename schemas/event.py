@@ -12,27 +12,21 @@ import msgspec
 MERGED = "account.merged"  # closes the account; `data.into` goes on for it: see `schemas.merging`
 RESERVED = frozenset({"account.updated", "contact.updated", "account.deleted", "contact.deleted", MERGED})
 OWN_PREFIX = "touchline."
-CLOCK = "touchline.clock"  # control record: carries a partition's clock to `time`
-RULES_SAVED = "touchline.rules.saved"  # control record: revision `data.revision` takes effect at this place
-FORGOTTEN = (
-    "touchline.history.forgotten"  # control record: the plays of the triggers `data.triggers` have left
-)
-RULES_START = (
-    "touchline.rules.start"  # control record: here the partition decides on the request `data.start`
-)
-SOURCE_SEEN = "touchline.source.seen"  # control record: another partition has had events of an `alive` clause
-RULES_PAUSED = (
-    "touchline.rules.paused"  # control record: here the plays of `data.rule` become what `data.plays` says
-)
-RULES_CONCERNED = (
-    "touchline.rules.concerned"  # control record: how many plays and mails the pause `data.pause` met
-)
+# Control records:
+CLOCK = "touchline.clock"  # carries a partition's clock to `time`
+RULES_SAVED = "touchline.rules.saved"  # revision `data.revision` takes effect at this place
+RULES_START = "touchline.rules.start"  # here the partition decides on the request `data.start`
+RULES_PAUSED = "touchline.rules.paused"  # here the plays of `data.rule` become what `data.plays` says
+RULES_CONCERNED = "touchline.rules.concerned"  # how many plays and mails the pause `data.pause` met
+SOURCE_SEEN = "touchline.source.seen"  # another partition has had events of an `alive` clause
+FORGOTTEN = "touchline.history.forgotten"  # the plays of the triggers `data.triggers` have left
 CONTROL = frozenset({CLOCK, RULES_SAVED, FORGOTTEN, RULES_START, RULES_PAUSED, RULES_CONCERNED, SOURCE_SEEN})
 
+# About what people did, though Touchline sends them: their depth is 0.
 BY_PEOPLE = frozenset(
     f"{OWN_PREFIX}{kind}"
     for kind in ("task.completed", "email.bounced", "email.complained", "email.unsubscribed")
-)  # about what people did, though Touchline sends them: their depth is 0
+)
 LOOP_DEPTH = 3  # at an event of this depth no rule fires
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)

@@ -16,10 +16,8 @@ from schemas.event import Event, microseconds
 from schemas.profile import Closing, Contact, Profile, completed, contact_of
 
 ABSORBED = "touchline.account.absorbed"  # to the account that goes on: the account that it takes in
-ERASED = (
-    # to a closed account: the one it was merged into was erased, or a contact there
-    "touchline.account.erased"
-)
+# To a closed account: the one it was merged into was erased, or a contact there.
+ERASED = "touchline.account.erased"
 MAX_HOPS = 32  # times that an event is forwarded; more mean that the accounts form a circle
 ROOM = 256 << 10  # bytes of an `ABSORBED`; an account with more contacts sends several
 SOURCE = "touchline"

@@ -21,9 +21,8 @@ class NoticeWords(NamedTuple):
     raised: str
     over: str
     look: str
-    settle_s: int = (
-        0  # how long it must have been over before that is told; what begins again meanwhile goes on
-    )
+    # How long it must have been over before that is told; what begins again meanwhile goes on.
+    settle_s: int = 0
 
 
 WORDS: dict[NoticeKind, NoticeWords] = {

@@ -13,15 +13,8 @@ from schemas.tiered import Tiered, for_tier
 from schemas.zones import BadZone, valid_zone
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-WEEK: tuple[Weekday, ...] = (
-    "mon",
-    "tue",
-    "wed",
-    "thu",
-    "fri",
-    "sat",
-    "sun",
-)  # as `datetime.weekday` counts them
+# As `datetime.weekday` counts them.
+WEEK: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES = 24 * 60
 DEFAULT_WAIT_AT_MOST = "7d"
 LONGEST = "365d"  # so that what a cap counts is never older than what is kept by default

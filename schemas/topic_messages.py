@@ -22,6 +22,7 @@ _AT = "2026-11-22T09:00:00Z"
 
 Schema = dict[str, Any]
 
+# The names of their messages.
 CONTROL = (
     "clock",
     "rulesSaved",
@@ -30,7 +31,7 @@ CONTROL = (
     "rulesPaused",
     "rulesConcerned",
     "sourceSeen",
-)  # messages
+)
 OF_TRIGGERS = ("trigger", "moved", "progress")
 UPDATES = {
     "account.updated": ("Merged into the account. Null deletes.", "AccountUpdate", ACCOUNT_EXAMPLE),

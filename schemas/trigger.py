@@ -56,9 +56,8 @@ class Trigger(msgspec.Struct, kw_only=True):
     figures: dict[str, int | float] | None = None
     shadow: bool = False
     depth: int = 0  # of the event that it fired at, or that armed the timer (see `schemas.event.depth_of`)
-    scope: str = (
-        "account"  # of the rule; with `contact`, the subject is the contact, else the account (split by key)
-    )
+    # Of the rule; with `contact`, the subject is the contact, else the account (split by key).
+    scope: str = "account"
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -39,9 +39,8 @@ class SingleKind:
     about: str  # what a save does, for the OpenAPI page
     lint: Callable[[Connection, Any], list[LintWarning]]  # `warnings` of a save, and of a check
     unsaved: dict[str, Any] = field(default_factory=dict)
-    prepare: Callable[[Connection, Any], None] | None = (
-        None  # what has to be done first, in a save's transaction
-    )
+    # What has to be done first, in a save's transaction.
+    prepare: Callable[[Connection, Any], None] | None = None
 
     @property
     def path(self) -> str:

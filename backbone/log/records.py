@@ -16,9 +16,8 @@ TRIGGERS = "touchline.triggers"
 DEAD_LETTERS = "touchline.dead-letters"
 TOPICS = (EVENTS, TRIGGERS, DEAD_LETTERS)
 
-DAMAGED = (
-    "touchline-damaged"  # header of a record that stands in for a damaged one, and says what is wrong with it
-)
+# Header of a record that stands in for a damaged one, and says what is wrong with it.
+DAMAGED = "touchline-damaged"
 
 MAX_RECORD_BYTES = 1_048_576  # the largest value an append takes
 MAX_HEADER_BYTES = 65_536  # key and headers together

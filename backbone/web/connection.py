@@ -26,9 +26,8 @@ MAX_TRAILERS = 32  # lines after a chunked body; nothing reads them
 MAX_CHUNKS = 20_000  # of a body: some 50 bytes each in a body of the maximum size
 MAX_FRAMING = 262_144  # bytes of a body that are not content: chunk sizes, chunk extensions, trailers
 MAX_AHEAD = 1  # requests sent before the previous one was answered
-MAX_DROPPED = (
-    64 * 1_048_576
-)  # bytes that a trusted proxy may have on the way when it hears that a body is refused
+# Bytes that a trusted proxy may have on the way when it hears that a body is refused.
+MAX_DROPPED = 64 * 1_048_576
 LINGER_S = 2.0  # how long an answer given before the end of its request's body can be read
 _IDLE, _HEADERS, _BODY = range(3)
 _AT_ONCE = struct.pack("ii", 1, 0)

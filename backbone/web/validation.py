@@ -18,9 +18,8 @@ from backbone.errors import FieldError, Invalid
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_ERRORS = 100
-MOST_LOOKED_AT = (
-    1_000  # of pydantic's: with 50,000 unknown fields the rest took three seconds, and nobody reads it
-)
+# Of pydantic's findings: with 50,000 unknown fields the rest took three seconds, and nobody reads it.
+MOST_LOOKED_AT = 1_000
 _SHOULD = "should be "
 
 

@@ -28,9 +28,8 @@ MAX_PATH, MAX_SEGMENTS = 512, 16
 _re2_options = re2.Options()
 _re2_options.max_mem = 1 << 20
 _re2_options.log_errors = False
-_re2_options.never_capture = (
-    True  # no caller reads groups, and recording thousands of them takes minutes for each text
-)
+# No caller reads groups, and recording thousands of them takes minutes for each text.
+_re2_options.never_capture = True
 
 
 class ConditionError(ValueError):

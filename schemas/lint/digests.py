@@ -11,9 +11,8 @@ from schemas.playbook_texts import steps_of, texts_of
 
 ONLY_THERE = ("items", "more")  # names that only a digest's template has
 NEVER_THERE = ("account", "tier", "trigger")  # and those that it lacks: each item has its own
-AT_ONCE = frozenset(
-    {"touchline.play.started", "touchline.play.finished"}
-)  # events of every play with a digest
+# Events of every play with a digest.
+AT_ONCE = frozenset({"touchline.play.started", "touchline.play.finished"})
 JOINED = ("template", "at", "days", "at_most")  # should be the same for items that go out together
 
 

@@ -36,9 +36,8 @@ from services.actions.storage.write_batch import Content, render_ops, write_ops
 from services.actions.tables import partitions, plays
 
 AT_ONCE = 20  # digests in one transaction
-LATE_US = (
-    DAY_US // 96
-)  # how long after its moment a digest waits for partitions that are behind, by the wall clock
+# How long after its moment a digest waits for partitions that are behind, by the wall clock.
+LATE_US = DAY_US // 96
 WAITS_US = 10_000_000  # how long it waits for plays whose waits ran out before its moment
 
 
@@ -70,9 +69,8 @@ class DigestRounds:
     ) -> None:
         self._db, self._log, self._clock, self._mode = db, log, clock, mode
         self._library, self._connect, self._hasher = library, connect, hasher
-        self._holds_record = (
-            holds_record  # whether the log holds a record there, or what stands there is none
-        )
+        # Whether the log holds a record there, or what stands there is none.
+        self._holds_record = holds_record
         self._look, self._looked = look, 0.0
         self._policies = PolicyReader()
         self.more = False  # whether there may be more than the last round sent

@@ -53,10 +53,8 @@ class Client:
             for one in urls
         }
         self._by_service: dict[str, str] = {}
-        self.identity = (
-            self.url,
-            hashlib.sha256(key.encode()).hexdigest(),
-        )  # of whom we speak to, and as whom
+        # Of whom we speak to, and as whom.
+        self.identity = self.url, hashlib.sha256(key.encode()).hexdigest()
 
     def call(
         self, method: str, path: str, body: Any = None, *, builds_on: Shown | None = None, **query: Any

@@ -75,9 +75,8 @@ def introduce(purchase: Purchase) -> dict[str, Any]:
     """The `account.updated` that introduces an account; its name is made up, always the same for a customer."""
     rng = random.Random(purchase.customer)  # noqa: S311  (a name, not a secret)
     name = f"{rng.choice(FIRST)} {rng.choice(LAST)}"
-    tier = (
-        "high" if purchase.dollars >= 100 else "low" if purchase.dollars >= 30 else "tech"
-    )  # as tiers.yaml has it
+    # As tiers.yaml has it.
+    tier = "high" if purchase.dollars >= 100 else "low" if purchase.dollars >= 30 else "tech"
     owner = OWNERS[tier]
     return {
         "name": name,

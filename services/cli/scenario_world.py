@@ -214,9 +214,8 @@ def course(scenario: Scenario) -> list[Event | ByHand | Reported]:
     )
     others: list[ByHand | Reported] = [*scenario.feedback, *scenario.by_hand]
     done: list[tuple[datetime, Event | ByHand | Reported]] = [*sent, *((one.at, one) for one in others)]
-    done.sort(
-        key=lambda pair: pair[0]
-    )  # at the same time they stay in this order: events come first, people last
+    # At the same time they stay in this order: events come first, people last.
+    done.sort(key=lambda pair: pair[0])
     return [*known, *(one for _, one in done), *end]
 
 

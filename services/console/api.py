@@ -47,9 +47,8 @@ class Api:
 
     def __init__(self, transport: httpx.AsyncBaseTransport, key: str) -> None:
         self.retry_after: str | None = None
-        self._transport = (
-            transport  # without a client, whose cookies and redirects cost more than a small call
-        )
+        # Without a client, whose cookies and redirects cost more than a small call.
+        self._transport = transport
         self._headers = {"Authorization": f"Bearer {key}"}
 
     async def get(self, path: str, *parts: str, **query: Any) -> Any:

@@ -8,9 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from services.console.api import Api, ApiError
 
-FRESH_S = (
-    2.0  # for which pages of one key show the same frame, as what it says takes longer to count than a list
-)
+# For which pages of one key show the same frame, as what it says takes longer to count than a list.
+FRESH_S = 2.0
 MOST_KEPT = 1_000
 
 # the page that shows what a call of the API lists

@@ -23,9 +23,8 @@ from services.ingest.tables import partitions
 GROUP = "touchline-ingest"
 BATCH = 20_000  # records per transaction at most
 IDLE_S = 0.2  # how long a poll waits for records
-PAUSE_S = (
-    0.02  # after records, where no request waits: being woken by every event would cost the door a tenth
-)
+# After records, where no request waits: being woken by every event would cost the door a tenth.
+PAUSE_S = 0.02
 LOOK_S = 0.2  # between two looks for parked events that can go on
 SAVE_S = 0.25  # how long, under a stream of events, progress and new accounts stay unsaved where nothing else is new
 NAMED_KEPT = 50_000  # accounts remembered to exist, in each partition

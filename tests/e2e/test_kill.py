@@ -68,9 +68,8 @@ def sink() -> Iterator[tuple[str, Counter[str]]]:
             pass
 
     class Sink(ThreadingHTTPServer):
-        request_queue_size = (
-            512  # as many as may come at once; a dropped connection would be a fault of the test's
-        )
+        # As many as may come at once; a dropped connection would be a fault of the test's.
+        request_queue_size = 512
 
     server = Sink(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

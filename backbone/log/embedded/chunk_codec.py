@@ -19,11 +19,8 @@ Body = tuple[list[str | None], list[bytes], Sequence[Headers]]  # keys, values, 
 
 _COMPRESS_FROM = 512  # bytes; below that LZ4 gains little
 _ACCELERATION = 4  # LZ4's: a fifth less time than 1 for a twentieth more space
-_LZ4, _ALIKE, _SUMMED = (
-    1,
-    2,
-    4,
-)  # bits of a blob's first byte: compressed; one set of headers; a checksum at the end
+# Bits of a blob's first byte: compressed; one set of headers; a checksum at the end.
+_LZ4, _ALIKE, _SUMMED = 1, 2, 4
 _SUM = struct.Struct("<I")
 _ROW = struct.Struct("<qqq")  # place, count, timestamp
 

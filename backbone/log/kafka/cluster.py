@@ -230,9 +230,8 @@ def _open(server: str) -> bool:
 
 def cluster_of(settings: Settings) -> Cluster:
     """The cluster that the settings name."""
-    logging.getLogger("kafka").setLevel(
-        logging.CRITICAL
-    )  # it reports every retry as an error; we report outcomes
+    # It reports every retry as an error; we report outcomes.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     return Cluster(
         servers=[server.strip() for server in settings.kafka_bootstrap_servers.split(",") if server.strip()],
         partitions=settings.partitions,

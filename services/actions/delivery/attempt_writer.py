@@ -64,9 +64,8 @@ class BatchResult(msgspec.Struct):
     begun: dict[str, int] = {}
     at: int = 0  # when they began, but for those in `begun_at`
     begun_at: dict[str, int] = {}
-    fresh_until: int = (
-        0  # until when those that began with their lease may be sent, as `clock.counted` counts
-    )
+    # Until when those that began with their lease may be sent, as `clock.counted` counts.
+    fresh_until: int = 0
     # (channel, status, reason) of every action that ended or is to be retried
     tally: list[tuple[str, str, str]] = []
     later: dict[str, int] = {}  # actions whose endpoint's rate lets them ask again at this moment

@@ -108,11 +108,10 @@ class Journal:
 
     def tidy(self) -> None:
         """Drop committed entries if that is worth it, or begin again after a withdrawal. Call it now and then."""
-        if self._file is None:
-            worth = (
-                # An attempt begun without a journal has no lines in it, as if it had had no effect.
-                not self._begun
-            )
+        if (
+            self._file is None
+        ):  # an attempt begun without a journal has no lines in it, as if it had had no effect
+            worth = not self._begun
         else:
             worth = self._size > RENEW_BYTES or (self._size > len(self._head) and not self._lines)
         if worth:

@@ -23,9 +23,8 @@ from services.actions.storage.suppressions import Hasher
 from services.actions.storage.waiting import Scene
 
 BEHIND_US = 5_000_000  # between looks at a mail whose turn comes after another's, which wakes it
-UNTOLD_US = (
-    60_000_000  # between looks at one that waits for a mail of its own play, which may end in many ways
-)
+# Between looks at one that waits for a mail of its own play, which may end in many ways.
+UNTOLD_US = 60_000_000
 
 
 class Judged(NamedTuple):

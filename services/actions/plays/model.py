@@ -61,9 +61,8 @@ class Play(msgspec.Struct, kw_only=True):
     trigger: dict[str, Any] = {}
     templates: dict[str, int] = {}  # the versions that hold for the whole play
     depth: int = 0  # the depth of the event at which the trigger fired; events about this play have one more
-    place: int | None = (
-        None  # offset at which the trigger was decided; None: the play is older than this field
-    )
+    # Offset at which the trigger was decided; None: the play is older than this field.
+    place: int | None = None
     watched: dict[str, Any] = {}  # path to the value at the trigger's place; another one ends the play
     partition: int = 0
     began_at: int | None = None  # or would have, were it not held out; None: it has not

@@ -13,9 +13,8 @@ from services.actions.plays.model import Play, Wait
 from services.actions.plays.program import Instruction
 from services.actions.plays.value_paths import getter
 
-LATE_US = (
-    DAY_US  # how long after its trigger a play may begin and still be in time (like `late` of date rules)
-)
+# How long after its trigger a play may begin and still be in time (like `late` of date rules).
+LATE_US = DAY_US
 
 
 def wait_length(one: Instruction, stood: Wait | None, now: int, *, came: bool) -> int:

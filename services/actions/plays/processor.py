@@ -272,10 +272,8 @@ class PlaysPartition:
         if closing is None or (event.type == ERASED and (what is None or what.into != closing.into)):
             return
         contact = contact_of(event) if what is None else what.contact
-        person = (
-            # the contact for whom a lone account stood, if there was one
-            what is not None and contact == closing.contact
-        )
+        # The contact for whom a lone account stood, if there was one.
+        person = what is not None and contact == closing.contact
         if event.type == "account.deleted" or person or (what is not None and contact is None):
             self._store.erase_account(account)
         elif contact is not None and (what is not None or event.type == "contact.deleted"):

@@ -18,10 +18,8 @@ from services.actions.policy.rules import NEVER, SendingPolicy
 from services.actions.policy.turns import BEGINS, Contender, Turn, alone
 
 Chain = tuple[str, str]  # a play and an address
-TAKEN, ENDING = (
-    -1,
-    -2,
-)  # looks of mails that are looked at now, and of those that are skipped once others have begun
+# Looks of mails that are looked at now, and of those that are skipped once others have begun.
+TAKEN, ENDING = -1, -2
 STANDS = (1 << 62) - 1  # the look of a mail that others than the policy keep back
 
 

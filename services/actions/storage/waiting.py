@@ -22,9 +22,8 @@ from services.actions.policy.turns import Contender
 from services.actions.storage.sql import Sql, Unreadable, listed
 from services.actions.storage.suppressions import Hasher
 
-WOKEN_EACH = (
-    20  # mails that are woken for each that begins, so that thousands to one address are not, every time
-)
+# Mails that are woken for each that begins, so that thousands to one address are not, every time.
+WOKEN_EACH = 20
 _WORDS = {
     "columns": "a.id, a.play, a.account, a.contact, a.recipient, a.addressee, a.topic, a.tier, a.priority,"
     " a.due_at, a.ready_at, a.late_at, a.waited, a.reason, a.seq",

@@ -62,12 +62,10 @@ class OfAccounts:
     changed: Named = field(default_factory=Named)
     same: int = 0
     fields: Counter[str] = field(default_factory=Counter)
-    tiers: dict[tuple[str, str], Named] = field(
-        default_factory=dict
-    )  # before and after; before is "" for new ones
-    examples: dict[str, list[tuple[str, Any, Any]]] = field(
-        default_factory=dict
-    )  # account to (path, before, after)
+    # By the tiers before and after; before is "" for new ones.
+    tiers: dict[tuple[str, str], Named] = field(default_factory=dict)
+    # Account to (path, before, after).
+    examples: dict[str, list[tuple[str, Any, Any]]] = field(default_factory=dict)
 
 
 @dataclass
@@ -80,9 +78,8 @@ class OfEvents:
     unknown: Named = field(default_factory=Named)
     first: int | None = None
     last: int | None = None
-    late: int = (
-        0  # more than seven days behind the newest of their account on the server, or before in the file
-    )
+    # More than seven days behind the newest of their account on the server, or before in the file.
+    late: int = 0
 
 
 @dataclass

@@ -9,9 +9,8 @@ ROOM = 0x73656769  # "segi": sets our advisory locks apart from others'
 BUCKETS = 1_024  # of users
 MERGES = BUCKETS  # the one behind them
 KEYS = MERGES + 1  # from here on those of the directory's keys
-KEY_BUCKETS = (
-    64  # few: a batch of the worker takes most of them, and PostgreSQL has room for some thousand locks
-)
+# Few: a batch of the worker takes most of them, and PostgreSQL has room for some thousand locks.
+KEY_BUCKETS = 64
 
 # All that such a transaction reads it finds by a key. Left alone, PostgreSQL keeps the plan that it made while a table
 # was nearly empty, to read all of it, until its statistics are made anew.

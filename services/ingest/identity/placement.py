@@ -32,9 +32,8 @@ class IdentityCall(msgspec.Struct, kw_only=True):
     group: str | None = None
     named: str | None = None
     traits: dict[str, Any] | None = None
-    name: bytes | None = (
-        None  # hash of user and `messageId`, by which a repeat is known; without a `messageId` there is none
-    )
+    # Hash of user and `messageId`, by which a repeat is known; without a `messageId` there is none.
+    name: bytes | None = None
 
     def __post_init__(self) -> None:
         if self.message is not None:

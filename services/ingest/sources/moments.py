@@ -9,10 +9,8 @@ import msgspec
 
 _NUMBER = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 _OFFSET = re.compile(r"([+-][0-9]{2})([0-9]{2})$")
-_MILLISECONDS, _MICROSECONDS = (
-    10**11,
-    10**14,
-)  # from here on a number counts these: the seconds of the year 5138
+# From here on a number counts these: the seconds of the year 5138.
+_MILLISECONDS, _MICROSECONDS = 10**11, 10**14
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 WANTED = "should be RFC 3339 with an offset, or seconds, milliseconds or microseconds since 1970"
 

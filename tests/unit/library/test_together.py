@@ -30,10 +30,8 @@ from tests.unit.library.world import RENDER, library
 
 COUNT, SEED, GROUP = 300, 12, 5
 FAR = 1 << 62
-DATED = (
-    "renewal",
-    "trial-ending",
-)  # mails whose texts name dates; the others' words are other tests' business
+# Mails whose texts name dates; the others' words are other tests' business.
+DATED = "renewal", "trial-ending"
 
 
 class Sparing:

@@ -119,9 +119,8 @@ class SmtpTransport:
     """Hands mails to one server, over connections that are used again."""
 
     idempotent, marks_effect = False, True
-    concurrency = per_domain = (
-        40  # most connections to the one server, which spreads mails over domains as it sees fit
-    )
+    # Most connections to the one server, which spreads mails over domains as it sees fit.
+    concurrency = per_domain = 40
 
     def __init__(
         self,
