@@ -4,6 +4,7 @@
 are for a quick look, and are written to `bench/results/quick.json` instead.
 """
 
+import gc
 import os
 import sys
 import time
@@ -113,6 +114,7 @@ def _run(only: list[str]) -> tuple[list[Result], list[str]]:
                 advance(name, weight)
 
             advance(name, 0)
+            gc.collect()  # what earlier paths left behind is not for this one to walk through
             try:
                 results += measure(tick)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this path's
