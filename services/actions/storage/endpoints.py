@@ -29,6 +29,9 @@ FAILS_US, WAITS_US = 5 * DAY_US, 30 * DAY_US
 AT_ONCE = 5_000  # most actions held back, or let go on, in one transaction
 SECOND_US = 1_000_000
 BURST_PER_S = 20  # of a rate's webhooks, one in so many may come early, so that none is lost to a late commit
+LATE_US = (
+    30_000  # what one may take longer to its receiver than those after it, which then come closer together
+)
 
 Told = Sequence[tuple[str, str | None]]  # endpoint, and the reason why an attempt failed; None: it succeeded
 
@@ -233,7 +236,8 @@ def take_turns(
     with the moment at which to ask again.
 
     This is GCRA, the leaky bucket: `next_begin` is when the next one is due by the even pace; it may come a little
-    early, and the pace is slower by as much, so that no second sees more than `rate`.
+    early, and the pace is slower by as much and by `LATE_US`, so that no second of the receiver's sees more than
+    `rate`.
     """
     rows = lock(conn, rates)
     later: dict[str, int] = {}
@@ -251,7 +255,7 @@ def take_turns(
 def turn(due: int, rate: float, now: int) -> tuple[int, int | None]:
     """When the next one is due by the even pace, and None if this one may begin now, or else when to ask again."""
     early_ones = int(rate // BURST_PER_S)
-    gap = -int(-SECOND_US // (rate - early_ones))  # rounded up
+    gap = -int(-(SECOND_US + LATE_US) // (rate - early_ones))  # rounded up
     if due - early_ones * gap <= now:
         return max(due, now) + gap, None
     return due, due - early_ones * gap

@@ -29,11 +29,14 @@ async def test_no_second_sees_more_than_the_rate(monkeypatch: pytest.MonkeyPatch
     for _ in range(9):
         await pace.turn()
         went.append(hand.now)
-    assert went == [100.0 + number / 4 for number in range(9)]
+    assert went == [pytest.approx(100.0 + number * 1.03 / 4) for number in range(9)]
+    assert all(later - first > 1.02 for first, later in zip(went, went[4:], strict=False)), (
+        "even if the first is late"
+    )
     hand.now += 60  # what was not used is not made up for
     await pace.turn()
     await pace.turn()
-    assert hand.now == went[-1] + 60.25
+    assert hand.now == pytest.approx(went[-1] + 60.2575)
 
 
 async def test_without_a_rate_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,19 @@
 
 import asyncio
 
+LATE_S = (
+    0.03  # what one may take longer to the mail server than those after it, which then come closer together
+)
+
 
 class Pace:
-    """Lets one after the other go, `rate` a second; None: all at once. Belongs to one event loop."""
+    """Lets one after the other go, so that no second of the mail server's sees more than `rate`; None: all at once.
+
+    Belongs to one event loop.
+    """
 
     def __init__(self, rate: float | None) -> None:
-        self._gap = 0.0 if rate is None else 1 / rate
+        self._gap = 0.0 if rate is None else (1 + LATE_S) / rate
         self._lock = asyncio.Lock()
         self._free_at = 0.0
 
