@@ -1,11 +1,14 @@
 """What a topic of mails is called for its readers."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
 from schemas.answers import KeptDocument
-from schemas.fields import OF_VERSIONS, Name, Strict
+from schemas.fields import OF_VERSIONS, Strict
+
+# All that playbooks can have as a topic, spaces included.
+TopicName = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,127}$")]
 
 
 class TopicIn(Strict):
@@ -15,7 +18,7 @@ class TopicIn(Strict):
 
     read_only: ClassVar[frozenset[str]] = OF_VERSIONS
 
-    name: Name = Field(description="The topic, as playbooks name it.", examples=["billing"])
+    name: TopicName = Field(description="The topic, as playbooks name it.", examples=["billing"])
     title: str = Field(
         min_length=1,
         max_length=100,

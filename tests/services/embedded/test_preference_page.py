@@ -63,6 +63,16 @@ def test_a_topic_is_a_document(server: Server) -> None:
     assert server.http.put("/v1/topics/odd", json=TOPIC).status_code == 401
 
 
+def test_every_topic_of_a_playbook_can_have_a_title(server: Server) -> None:
+    book = {"topic": "product news 2.0", "steps": [{"email": {"template": "hello"}}]}
+    assert server.call("PUT", "/v1/playbooks/newsletter", json=book)["topic"] == "product news 2.0"
+    made = server.call("PUT", "/v1/topics/product news 2.0", json={"title": "What is new"})
+    assert made["name"] == "product news 2.0"
+    assert server.call("GET", "/v1/topics/product%20news%202.0")["title"] == "What is new"
+    assert "What is new" in Page(server).look()
+    server.call("DELETE", "/v1/topics/product%20news%202.0")
+
+
 def test_the_page_shows_topics_and_changes_nothing(server: Server) -> None:
     page = Page(server)
     for _ in range(2):
