@@ -233,7 +233,9 @@ class EndpointIn(Strict):
         description="How requests are authenticated. If the field is left out, the stored setting is kept; "
         "`null` removes it.",
     )
-    sign: bool = Field(True, description="Whether requests are signed as Standard Webhooks 1.0.0.")
+    sign: bool = Field(
+        True, strict=True, description="Whether requests are signed as Standard Webhooks 1.0.0."
+    )
     format: Literal["json", "form"] = Field(
         "json",
         description=(

@@ -214,7 +214,7 @@ class AccountWay(Strict):
     id: Expression | None = Field(
         None, description="The account's own id. Only an account that is known counts."
     )
-    create: bool = Field(False, description="With `id`: an unknown account is made.")
+    create: bool = Field(False, strict=True, description="With `id`: an unknown account is made.")
     email: Expression | None = Field(None, description="The address of a contact of the account.")
     domain: Expression | None = Field(
         None, description="An address, or its domain, in one of the account's `domains`."

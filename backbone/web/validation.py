@@ -20,6 +20,10 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_ERRORS = 100
 # Of pydantic's findings: with 50,000 unknown fields the rest took three seconds, and nobody reads it.
 MOST_LOOKED_AT = 1_000
+_LENGTHS = {
+    "too_long": ("most", "max_length"),
+    "too_short": ("least", "min_length"),
+}  # pydantic's error types
 _SHOULD = "should be "
 
 
@@ -111,7 +115,7 @@ def _locate(error: Mapping[str, Any], data: Any, model: type[BaseModel] | None) 
     place = error.get("ctx", {}).get("at")  # the place inside it, given by a validator of the whole value
     if place is not None:
         path.append(place)
-    return _Error(tuple(path), tuple(labels), error["type"], _message(error, path, model))
+    return _Error(tuple(path), tuple(labels), error["type"], _message(error, here, path, model))
 
 
 def _left_out(piece: str | int, here: Any, path: Sequence[str | int], model: type[BaseModel] | None) -> bool:
@@ -119,12 +123,17 @@ def _left_out(piece: str | int, here: Any, path: Sequence[str | int], model: typ
     return model is not None and isinstance(here, dict) and piece in fields_at(model, path)
 
 
-def _message(error: Mapping[str, Any], path: Sequence[str | int], model: type[BaseModel] | None) -> str:
+def _message(
+    error: Mapping[str, Any], value: Any, path: Sequence[str | int], model: type[BaseModel] | None
+) -> str:
     kind = error["type"]
     if "missing" in kind:
         return "is required"
     if kind == "extra_forbidden":
         return _unknown(str(path[-1]) if path else "", fields_at(model, path[:-1]) if model else [])
+    if kind in _LENGTHS and isinstance(value, str):  # pydantic would count items
+        at, limit = _LENGTHS[kind]
+        return f"should have at {at} {error['ctx'][limit]} characters"
     text = str(error["msg"])
     for prefix in ("Value error, ", "Assertion failed, "):
         text = text.removeprefix(prefix)

@@ -63,6 +63,23 @@ def errors(data: Any) -> dict[str, str]:
     return {error["field"]: error["message"] for error in caught.value.errors}
 
 
+class Note(Strict):
+    text: Annotated[str, AfterValidator(str.strip)] | None = Field(None, min_length=2, max_length=4)
+    lines: Annotated[list[str], AfterValidator(list)] | None = Field(None, max_length=1)
+
+
+def test_texts_have_characters_and_lists_have_items() -> None:
+    for text, said in (
+        ("x", "should have at least 2 characters"),
+        ("xxxxx", "should have at most 4 characters"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            validate(Note, {"text": text})
+        assert [error["message"] for error in caught.value.errors] == [said]
+    with pytest.raises(Invalid, match="at most 1 item"):
+        validate(Note, {"lines": ["a", "b"]})
+
+
 def test_good() -> None:
     assert validate(Body, GOOD).name == "x"
 
