@@ -242,15 +242,13 @@ def mail_test(
 
 @app.command()
 def apply(
-    paths: Annotated[
-        list[Path], typer.Argument(help="YAML apply_files or folders of them.", metavar="PATH…")
-    ],
+    paths: Annotated[list[Path], typer.Argument(help="YAML files or folders of them.", metavar="PATH…")],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, and what it would ask; change nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Also delete what the server has and the apply_files do not.")
+        bool, typer.Option("--prune", help="Also delete what the server has and the files do not.")
     ] = False,
 ) -> None:
     """Bring the server to what the files say. If anything is invalid, nothing is applied.
@@ -278,7 +276,7 @@ def export(
 @app.command()
 def test(
     paths: Annotated[
-        list[Path], typer.Argument(help="*.test.yaml apply_files or folders of them.", metavar="PATH…")
+        list[Path], typer.Argument(help="*.test.yaml files or folders of them.", metavar="PATH…")
     ],
 ) -> None:
     """Run scenarios in memory, on the engine that serves. Exit status 1: one failed; 2: one cannot be read."""
