@@ -20,10 +20,8 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_ERRORS = 100
 # Of pydantic's findings: with 50,000 unknown fields the rest took three seconds, and nobody reads it.
 MOST_LOOKED_AT = 1_000
-_LENGTHS = {
-    "too_long": ("most", "max_length"),
-    "too_short": ("least", "min_length"),
-}  # pydantic's error types
+# Pydantic's types of errors.
+_LENGTHS = {"too_long": ("most", "max_length"), "too_short": ("least", "min_length")}
 _SHOULD = "should be "
 
 
