@@ -68,6 +68,10 @@ class Process:
             return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
         return False
 
+    def ready_or_dead(self) -> bool:
+        """Whether the process says that it is ready, or has ended: one that dies at a failpoint may do so before."""
+        return self.ready() or not self.child.alive
+
     def working(self) -> bool:
         """Whether the process has done any of its work since its start, by its metrics."""
         with contextlib.suppress(httpx.HTTPError):

@@ -30,7 +30,7 @@ def test_no_mail_about_tasks_arrives_twice(make_stack: MakeStack, sink: Sinks) -
     for point in sorted(OF_TASK_MAILS):
         first.kill9()
         first.start(failpoint=f"{point}:5")
-        until("it is ready", first.ready)
+        until("it is ready, or has died at once of what was left", first.ready_or_dead)
         with stack.client() as client, suppress(httpx.HTTPError):  # it dies at some time
             client.put("/v1/task-mails", json={"made": True}).raise_for_status()
             for number in range(PEOPLE):

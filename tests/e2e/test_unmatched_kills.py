@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import httpx
@@ -16,7 +15,7 @@ import pytest
 
 from tests.e2e.conftest import MakeStack
 from tests.e2e.server import items
-from tests.e2e.stack import Process, Stack, until
+from tests.e2e.stack import Stack, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
@@ -87,10 +86,6 @@ def tell(client: httpx.Client, number: int) -> None:
     until("an account is taken", taken)
 
 
-def ready_or_dead(process: Process) -> bool:
-    return process.ready() or not process.child.alive
-
-
 def die_now_and_then(stack: Stack) -> None:
     dice = random.Random(7)
     for death in range(KILLS):
@@ -98,7 +93,7 @@ def die_now_and_then(stack: Stack) -> None:
         victim = stack.of("ingest")[death % 2]
         victim.kill9()
         victim.start(POINTS[death % len(POINTS)])
-        until("it gets ready, or has died again", partial(ready_or_dead, victim), 90)
+        until("it gets ready, or has died again", victim.ready_or_dead, 90)
     for victim in stack.of("ingest"):  # from here on they do not die at any point
         victim.kill9()
         victim.start()
