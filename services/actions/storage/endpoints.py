@@ -29,9 +29,8 @@ FAILS_US, WAITS_US = 5 * DAY_US, 30 * DAY_US
 AT_ONCE = 5_000  # most actions held back, or let go on, in one transaction
 SECOND_US = 1_000_000
 BURST_PER_S = 20  # of a rate's webhooks, one in so many may come early, so that none is lost to a late commit
-LATE_US = (
-    30_000  # what one may take longer to its receiver than those after it, which then come closer together
-)
+# What one may take longer to its receiver than those after it, which then come closer together.
+LATE_US = 30_000
 
 Told = Sequence[tuple[str, str | None]]  # endpoint, and the reason why an attempt failed; None: it succeeded
 

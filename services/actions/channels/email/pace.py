@@ -2,9 +2,8 @@
 
 import asyncio
 
-LATE_S = (
-    0.03  # what one may take longer to the mail server than those after it, which then come closer together
-)
+# What one may take longer to the mail server than those after it, which then come closer together.
+LATE_S = 0.03
 
 
 class Pace:
